@@ -1,0 +1,1 @@
+//! VisionFlow: control of AI agent swarms over MCP, live layout, binary streaming to browsers.
