@@ -1,1 +1,3 @@
 //! VisionFlow: control of AI agent swarms over MCP, live layout, binary streaming to browsers.
+
+pub mod domain;
