@@ -1,3 +1,4 @@
 //! VisionFlow: control of AI agent swarms over MCP, live layout, binary streaming to browsers.
 
 pub mod domain;
+pub mod runtime;
