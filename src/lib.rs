@@ -1,4 +1,5 @@
 //! VisionFlow: control of AI agent swarms over MCP, live layout, binary streaming to browsers.
 
 pub mod domain;
+pub mod layout;
 pub mod runtime;
