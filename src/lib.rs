@@ -4,3 +4,4 @@ pub mod compute;
 pub mod domain;
 pub mod layout;
 pub mod runtime;
+pub mod wire;
