@@ -4,4 +4,5 @@ pub mod compute;
 pub mod domain;
 pub mod layout;
 pub mod runtime;
+pub mod telemetry;
 pub mod wire;
