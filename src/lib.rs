@@ -2,6 +2,7 @@
 
 pub mod compute;
 pub mod domain;
+pub mod identity;
 pub mod layout;
 pub mod runtime;
 pub mod telemetry;
