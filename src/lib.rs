@@ -5,5 +5,6 @@ pub mod domain;
 pub mod identity;
 pub mod layout;
 pub mod runtime;
+pub mod settings;
 pub mod telemetry;
 pub mod wire;
