@@ -6,5 +6,8 @@ pub mod identity;
 pub mod layout;
 pub mod runtime;
 pub mod settings;
+pub mod store;
 pub mod telemetry;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod wire;

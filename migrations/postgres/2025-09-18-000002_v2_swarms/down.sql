@@ -1,0 +1,35 @@
+-- Back to v1: agents and tasks stay, whoever wrote them; what v1 has no place for goes.
+DROP TABLE idempotency_keys;
+DROP TABLE revoked_tokens;
+DROP TABLE layout_snapshots;
+DROP TABLE events;
+DROP INDEX tasks_agent_id_idx;
+ALTER TABLE tasks
+    DROP COLUMN swarm_id,
+    DROP COLUMN uid,
+    DROP COLUMN strategy,
+    DROP COLUMN max_agents,
+    DROP COLUMN stage,
+    DROP COLUMN progress,
+    DROP COLUMN reason,
+    DROP COLUMN assigned_agents,
+    DROP COLUMN runtime_id,
+    DROP COLUMN observed_at,
+    DROP COLUMN accepted_at,
+    DROP COLUMN changed_at,
+    DROP COLUMN finished_at,
+    DROP COLUMN v1_status;
+ALTER TABLE agents
+    DROP COLUMN swarm_id,
+    DROP COLUMN slot,
+    DROP COLUMN stage,
+    DROP COLUMN runtime_id,
+    DROP COLUMN figures,
+    DROP COLUMN observed_at,
+    DROP COLUMN source,
+    DROP COLUMN stale,
+    DROP COLUMN missed_polls,
+    DROP COLUMN accepted_at,
+    DROP COLUMN changed_at,
+    DROP COLUMN v1_status;
+DROP TABLE swarms;

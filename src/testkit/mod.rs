@@ -1,0 +1,3 @@
+//! What tests share. Only tests import it.
+
+pub mod test_db;
