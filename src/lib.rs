@@ -4,6 +4,7 @@ pub mod compute;
 pub mod domain;
 pub mod identity;
 pub mod layout;
+pub mod mcp_runtime;
 pub mod runtime;
 pub mod settings;
 pub mod store;
