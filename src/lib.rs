@@ -1,5 +1,6 @@
 //! VisionFlow: control of AI agent swarms over MCP, live layout, binary streaming to browsers.
 
+pub mod actors;
 pub mod compute;
 pub mod domain;
 pub mod identity;

@@ -1,0 +1,58 @@
+//! What is known of the connection, published so that nobody has to ask.
+
+use serde::Serialize;
+
+use crate::domain::Timestamp;
+
+/// Whether the runtime can be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum McpState {
+    /// No attempt has ended yet.
+    Connecting,
+    /// A connection stands.
+    Connected,
+    /// The last attempt failed; the next comes by itself.
+    Down,
+}
+
+/// The connection as it was last seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct McpHealth {
+    /// Whether the runtime can be called.
+    pub state: McpState,
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// Where the runtime should be.
+    pub at: String,
+    /// What the server calls itself.
+    pub server: Option<String>,
+    /// Its version, in its own words.
+    pub server_version: Option<String>,
+    /// The protocol that was agreed on.
+    pub protocol: Option<String>,
+    /// Tools that we need and it lacks.
+    pub missing_tools: Vec<&'static str>,
+    /// Connections made since the start.
+    pub connects: u64,
+    /// Why the last connection or attempt ended.
+    pub last_error: Option<String>,
+}
+
+impl McpHealth {
+    /// Nothing known yet.
+    #[must_use]
+    pub const fn new(at: String) -> Self {
+        Self {
+            state: McpState::Connecting,
+            since: None,
+            at,
+            server: None,
+            server_version: None,
+            protocol: None,
+            missing_tools: Vec::new(),
+            connects: 0,
+            last_error: None,
+        }
+    }
+}
