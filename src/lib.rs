@@ -12,4 +12,5 @@ pub mod store;
 pub mod telemetry;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+pub mod web;
 pub mod wire;
