@@ -1,6 +1,7 @@
 //! VisionFlow: control of AI agent swarms over MCP, live layout, binary streaming to browsers.
 
 pub mod actors;
+pub mod app;
 pub mod compute;
 pub mod domain;
 pub mod identity;
