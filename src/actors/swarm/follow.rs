@@ -13,7 +13,7 @@ use super::reconcile;
 use super::state::Live;
 use crate::actors::CommandError;
 use crate::actors::mcp::McpError;
-use crate::domain::{SwarmState, Task, TaskState, limits};
+use crate::domain::{CommandStage, SwarmState, Task, TaskState, limits};
 use crate::telemetry::clock;
 
 /// Tasks that are asked for in one round; more are asked for in turn.
@@ -124,7 +124,9 @@ async fn follow_task(live: &Live, task: &Task) -> Result<(), McpError> {
         report.assigned.iter().filter_map(|id| of(id).map(|agent| agent.id.clone())).collect::<Vec<_>>()
     });
     let status = report.status.unwrap_or(task.status);
-    let differs = status != task.status
+    // a runtime that still says `pending` after it took the task says nothing new
+    let differs = task.status.may_become(status)
+        || task.stage != CommandStage::Verified
         || report.progress != task.progress
         || report.result != task.result
         || assigned != task.assigned_agents;
@@ -134,7 +136,7 @@ async fn follow_task(live: &Live, task: &Task) -> Result<(), McpError> {
             task.result = report.result.as_deref().map(|text| limits::cut(text, limits::REASON_CHARS_MAX));
             task.assigned_agents = assigned;
             task.observed_at = Some(now);
-            task.stage = crate::domain::CommandStage::Verified;
+            task.stage = CommandStage::Verified;
             if status == TaskState::Failed {
                 task.reason.clone_from(&task.result);
             }
