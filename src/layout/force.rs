@@ -3,7 +3,8 @@
 //!
 //! The pair loop takes [`LANES`] targets at a time in local arrays and one source after another, so the
 //! compiler vectorises it at any width while each target still sums its sources in index order: the result is
-//! the same bits on every processor (no fused or reordered arithmetic). Not for integration in time.
+//! the same bits on every processor (no fused or reordered arithmetic, so no FMA among its targets). It is
+//! compiled for several widths and chosen at run time. Not for integration in time.
 
 use super::{
     field::{Field, MESH_REST},
@@ -89,6 +90,7 @@ pub(crate) fn forces(
 /// Collide is not cooled, so that nothing overlaps at rest: it asks for `COLLIDE_PUSH · d · (reach² / r² -
 /// 1)` inside its reach, which shares the division with the many-body force and clears half of a small
 /// overlap on each side.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2", "aarch64+neon"))]
 #[expect(clippy::indexing_slicing, reason = "lanes of fixed arrays; checks would keep the loop scalar")]
 fn pairs(scratch: &mut Scratch, n: usize, reach2: f32) {
     let Scratch { x, y, z, charge, fx, fy, fz } = scratch;
