@@ -15,13 +15,13 @@ const FAILED: u8 = 70;
 /// The database can't serve now; try again later.
 const TEMPORARY: u8 = 75;
 
-/// Migrates a `VisionFlow` database: exit code 0 done, 2 pending, 64 usage, 70 failed, 75 try again later.
+/// Migrates a database of VisionFlow.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    /// `sqlite://path` or `postgres://user@host/name`
+    /// sqlite://path or postgres://user@host/name
     #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
 }
