@@ -1,98 +1,102 @@
 //! One persistent connection: a writer task, a reader task and the requests in flight between them.
 //!
-//! The writer takes lines from a bounded queue, so a peer that stops reading refuses new calls at once and
-//! delays nobody's deadline. The reader hands answers straight to their waiters. When either ends, so does
-//! the other, and every waiter learns that the connection is lost.
+//! A peer that stops reading delays nobody's deadline: callers wait for their answer alone, and what was not written
+//! yet is taken back. When either task ends the connection is lost, and every waiter learns it at once. All of it
+//! lives on the arbiter of the actor; nothing is locked.
 
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::sync::{mpsc, watch};
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
+use super::ids::Ids;
+use super::outbox::{Outbox, Refusal};
 use super::pending::{Answer, Pending};
+use super::reader;
+use super::reconnect::LossReason;
 use super::target::Stream;
 use crate::runtime::Deadline;
-use crate::wire::jsonrpc::{self, Incoming, RequestId, RpcError};
-use crate::wire::line::{LineBuffer, LineEvent};
+use crate::wire::jsonrpc::{self, RequestId};
 use crate::wire::mcp::method;
 
-/// Lines that wait to be written on one connection.
-const WRITE_QUEUE_LINES: usize = 64;
-/// Longest line that is sent, in bytes.
-const LINE_OUT_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Read buffer, in bytes.
-const READ_BYTES: usize = 64 * 1024;
-
 /// Why a request brought no answer.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum RequestError {
-    /// As many lines wait as allowed, or the line is too long; nothing was sent.
-    Refused,
-    /// The connection was lost. `sent` when the line may have reached the peer.
+    /// Too many bytes wait to be written; nothing was sent.
+    Full,
+    /// The line is longer than any that is sent; nothing was sent.
+    TooLarge { bytes: usize },
+    /// The connection is lost. `sent` when the line may have reached the peer.
     Lost { sent: bool },
     /// The deadline passed. `sent` when the line may have reached the peer.
     Deadline { sent: bool },
 }
 
-/// Ids of this process: never 0, never empty, never used twice, and unlike those of other instances.
-#[derive(Debug)]
-pub(super) struct Ids {
-    instance: String,
-    next: AtomicU64,
+/// Why and how a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Loss {
+    pub(super) reason: LossReason,
+    pub(super) text: String,
 }
 
-impl Ids {
-    /// Ids that start with `instance`.
-    pub(super) fn new(instance: &[u8; 4]) -> Self {
-        let instance = instance.iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { instance, next: AtomicU64::new(1) }
-    }
-
-    fn take(&self) -> String {
-        format!("{}-{}", self.instance, self.next.fetch_add(1, Ordering::Relaxed))
-    }
-}
-
+/// What both tasks and the callers share.
 #[derive(Debug)]
-struct Shared {
-    pending: Mutex<Pending>,
-    heard_at: Mutex<Instant>,
-    lost: watch::Sender<Option<String>>,
+pub(super) struct Shared {
+    pub(super) ids: Arc<Ids>,
+    pub(super) pending: RefCell<Pending>,
+    pub(super) outbox: Outbox,
+    /// When the last answer to a request of ours came.
+    pub(super) answered_at: Cell<Instant>,
+    /// Requests that ran into their deadline since then.
+    pub(super) let_down: Cell<u32>,
+    /// Whether the server is of the era in which it may ask us something.
+    pub(super) legacy: Cell<bool>,
+    /// Told when the server says that its tools changed.
+    pub(super) tools_changed: Notify,
+    lost: watch::Sender<Option<Loss>>,
 }
 
 impl Shared {
     /// Ends the connection; the first reason stays.
-    fn lose(&self, why: String) {
-        self.pending.lock().close();
+    pub(super) fn lose(&self, reason: LossReason, text: impl Into<String>) {
+        self.pending.borrow_mut().close();
+        self.outbox.close();
         self.lost.send_if_modified(|lost| {
             let first = lost.is_none();
             if first {
-                *lost = Some(why);
+                *lost = Some(Loss { reason, text: text.into() });
             }
             first
         });
     }
 }
 
+/// Ends the connection when the task that holds it ends, however that happens.
+struct EndsWith(Rc<Shared>);
+
+impl Drop for EndsWith {
+    fn drop(&mut self) {
+        self.0.lose(LossReason::Task, "a task of the connection ended");
+    }
+}
+
 /// One connection. Dropping it closes the socket and ends both tasks.
 #[derive(Debug)]
 pub(super) struct Connection {
-    shared: Arc<Shared>,
-    lines: mpsc::Sender<Bytes>,
-    ids: Arc<Ids>,
+    shared: Rc<Shared>,
+    opened_at: Instant,
     tasks: [JoinHandle<()>; 2],
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.shared.lose("closed".into());
+        self.shared.lose(LossReason::Dropped, "closed");
         for task in &self.tasks {
             task.abort();
         }
@@ -100,21 +104,34 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    /// Starts the tasks of an open stream.
+    /// Starts the tasks of an open stream, on the arbiter that this is called on.
     pub(super) fn start(stream: Stream, ids: Arc<Ids>, line_bytes_max: usize) -> Self {
-        let shared = Arc::new(Shared {
-            pending: Mutex::default(),
-            heard_at: Mutex::new(Instant::now()),
+        let shared = Rc::new(Shared {
+            ids,
+            pending: RefCell::default(),
+            outbox: Outbox::default(),
+            answered_at: Cell::new(Instant::now()),
+            let_down: Cell::new(0),
+            legacy: Cell::new(false),
+            tools_changed: Notify::new(),
             lost: watch::Sender::new(None),
         });
-        let (lines, queue) = mpsc::channel(WRITE_QUEUE_LINES);
         let Stream { read, write, child } = stream;
-        let reader = actix::spawn(read_all(read, Arc::clone(&shared), lines.clone(), line_bytes_max));
-        let writer = actix::spawn(write_all(write, child, queue, Arc::clone(&shared)));
-        Self { shared, lines, ids, tasks: [reader, writer] }
+        let ends = EndsWith(Rc::clone(&shared));
+        let reader = actix::spawn(async move { reader::read_all(read, &ends.0, line_bytes_max).await });
+        let ends = EndsWith(Rc::clone(&shared));
+        let writer = actix::spawn(async move {
+            // killed when the writer ends
+            let _child = child;
+            write_all(write, &ends.0).await;
+        });
+        Self { shared, opened_at: Instant::now(), tasks: [reader, writer] }
     }
 
-    /// Sends a request and waits for its answer. On the deadline the peer is told that nobody waits any more.
+    /// Sends a request and waits for its answer.
+    ///
+    /// At the deadline, and when the future is dropped, the line is taken back; if it has left already the peer is
+    /// told that nobody waits any more.
     pub(super) async fn request(
         &self,
         rpc: &str,
@@ -124,61 +141,79 @@ impl Connection {
         if deadline.expired() {
             return Err(RequestError::Deadline { sent: false });
         }
-        let id = self.ids.take();
-        let line = Bytes::from(jsonrpc::request_line(&RequestId::String(id.clone()), rpc, params));
-        if line.len() > LINE_OUT_BYTES_MAX {
-            return Err(RequestError::Refused);
-        }
-        let Some(answer) = self.shared.pending.lock().register(&id) else {
-            return Err(RequestError::Lost { sent: false });
-        };
-        // forgets the request when the caller goes away in the middle of it
-        let _registered = Registered { shared: &self.shared, id: &id };
-        match self.lines.try_send(line) {
+        let id = self.shared.ids.take();
+        let line = jsonrpc::request_line(&RequestId::String(id.clone()), rpc, params);
+        let registered = self.shared.pending.borrow_mut().register(&id);
+        let Some(answer) = registered else { return Err(RequestError::Lost { sent: false }) };
+        // `initialize` must not be cancelled
+        let request = InFlight { shared: &self.shared, id, cancel: rpc != method::INITIALIZE, over: false };
+        match self.shared.outbox.push(&request.id, line) {
             Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(_)) => return Err(RequestError::Refused),
-            Err(mpsc::error::TrySendError::Closed(_)) => return Err(RequestError::Lost { sent: false }),
+            Err(Refusal::Full) => return Err(RequestError::Full),
+            Err(Refusal::TooLarge { bytes }) => return Err(RequestError::TooLarge { bytes }),
+            Err(Refusal::Closed) => return Err(RequestError::Lost { sent: false }),
         }
         match timeout_at(deadline.instant(), answer).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_lost)) => Err(RequestError::Lost { sent: true }),
+            Ok(Ok(answer)) => {
+                request.answered();
+                Ok(answer)
+            }
+            Ok(Err(_lost)) => Err(RequestError::Lost { sent: request.give_up() }),
             Err(_elapsed) => {
-                // `initialize` must not be cancelled
-                if rpc != method::INITIALIZE {
-                    self.notify(method::CANCELLED, json!({"requestId": id, "reason": "deadline"}));
+                let sent = request.give_up();
+                if sent {
+                    self.shared.let_down.set(self.shared.let_down.get().saturating_add(1));
                 }
-                Err(RequestError::Deadline { sent: true })
+                Err(RequestError::Deadline { sent })
             }
         }
     }
 
     /// Sends a notification if there is room; nobody waits for one.
     pub(super) fn notify(&self, rpc: &str, params: Value) {
-        if self.lines.try_send(jsonrpc::notification_line(rpc, Some(params)).into()).is_err() {
-            metrics::counter!("visionflow_mcp_notifications_dropped_total").increment(1);
-        }
+        notify(&self.shared, rpc, params);
     }
 
-    /// Requests in flight.
+    /// Says that the server is of the era in which it may ask us something.
+    pub(super) fn answer_requests(&self) {
+        self.shared.legacy.set(true);
+    }
+
+    /// Requests in flight, those included that are not written yet.
     pub(super) fn in_flight(&self) -> usize {
-        self.shared.pending.lock().len()
+        self.shared.pending.borrow().len()
     }
 
-    /// How long nothing has come.
-    pub(super) fn silence(&self) -> Duration {
-        self.shared.heard_at.lock().elapsed()
+    /// How long no request of ours was answered.
+    pub(super) fn quiet(&self) -> Duration {
+        self.shared.answered_at.get().elapsed()
+    }
+
+    /// Requests that ran into their deadline since the last answer.
+    pub(super) fn let_down(&self) -> u32 {
+        self.shared.let_down.get()
+    }
+
+    /// How long it has been open.
+    pub(super) fn age(&self) -> Duration {
+        self.opened_at.elapsed()
+    }
+
+    /// Waits until the server says that its tools changed.
+    pub(super) async fn tools_changed(&self) {
+        self.shared.tools_changed.notified().await;
     }
 
     /// Ends the connection.
-    pub(super) fn lose(&self, why: &str) {
-        self.shared.lose(why.to_owned());
+    pub(super) fn lose(&self, reason: LossReason, text: &str) {
+        self.shared.lose(reason, text);
     }
 
     /// Waits until the connection is lost, and says why.
-    pub(super) async fn lost(&self) -> String {
+    pub(super) async fn lost(&self) -> Loss {
         let mut lost = self.shared.lost.subscribe();
-        let why = lost.wait_for(Option::is_some).await.map(|why| why.clone());
-        why.ok().flatten().unwrap_or_else(|| "closed".into())
+        let loss = lost.wait_for(Option::is_some).await.ok().and_then(|loss| loss.clone());
+        loss.unwrap_or_else(|| Loss { reason: LossReason::Dropped, text: "closed".into() })
     }
 
     /// Whether it is lost.
@@ -187,96 +222,63 @@ impl Connection {
     }
 }
 
-struct Registered<'a> {
+/// A request from its registration until its end, however it ends.
+struct InFlight<'a> {
     shared: &'a Shared,
-    id: &'a str,
+    id: String,
+    cancel: bool,
+    over: bool,
 }
 
-impl Drop for Registered<'_> {
+impl InFlight<'_> {
+    fn answered(mut self) {
+        self.over = true;
+    }
+
+    /// Ends the waiting; says whether the line may have reached the peer.
+    fn give_up(mut self) -> bool {
+        self.end()
+    }
+
+    fn end(&mut self) -> bool {
+        self.over = true;
+        self.shared.pending.borrow_mut().forget(&self.id);
+        let sent = !self.shared.outbox.withdraw(&self.id);
+        if sent && self.cancel {
+            notify(self.shared, method::CANCELLED, json!({"requestId": self.id, "reason": "nobody waits"}));
+        }
+        sent
+    }
+}
+
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.shared.pending.lock().forget(self.id);
-    }
-}
-
-async fn write_all(
-    mut write: Box<dyn tokio::io::AsyncWrite + Send + Unpin>,
-    // killed when the writer ends
-    _child: Option<tokio::process::Child>,
-    mut queue: mpsc::Receiver<Bytes>,
-    shared: Arc<Shared>,
-) {
-    while let Some(line) = queue.recv().await {
-        if let Err(error) = write.write_all(&line).await {
-            shared.lose(format!("writing: {error}"));
-            return;
-        }
-        if queue.is_empty()
-            && let Err(error) = write.flush().await
-        {
-            shared.lose(format!("writing: {error}"));
-            return;
+        if !self.over {
+            self.end();
         }
     }
 }
 
-async fn read_all(
-    mut read: Box<dyn tokio::io::AsyncRead + Send + Unpin>,
-    shared: Arc<Shared>,
-    lines: mpsc::Sender<Bytes>,
-    line_bytes_max: usize,
-) {
-    let mut buffer = LineBuffer::new(line_bytes_max);
-    let mut chunk = vec![0; READ_BYTES];
-    loop {
-        let count = match read.read(&mut chunk).await {
-            Ok(0) => return shared.lose("the runtime closed the connection".into()),
-            Ok(count) => count,
-            Err(error) => return shared.lose(format!("reading: {error}")),
+fn notify(shared: &Shared, rpc: &str, params: Value) {
+    if !shared.outbox.push_beside(jsonrpc::notification_line(rpc, Some(params))) {
+        metrics::counter!("visionflow_mcp_notifications_dropped_total").increment(1);
+    }
+}
+
+async fn write_all(mut write: Box<dyn tokio::io::AsyncWrite + Send + Unpin>, shared: &Shared) {
+    let mut batch = Vec::new();
+    while shared.outbox.next_batch(&mut batch).await {
+        let written = async {
+            write.write_all(&batch).await?;
+            write.flush().await
         };
-        *shared.heard_at.lock() = Instant::now();
-        buffer.push(chunk.get(..count).unwrap_or_default());
-        for event in buffer.by_ref() {
-            match event {
-                LineEvent::Line(line) => heard(&line, &shared, &lines),
-                LineEvent::TooLong { bytes } => {
-                    junk("too_long");
-                    tracing::warn!(bytes, "a line of the agent runtime is too long and was skipped");
-                }
-            }
+        if let Err(error) = written.await {
+            return shared.lose(LossReason::Write, format!("writing: {error}"));
         }
+        // one long line must not hold its memory for ever
+        batch.shrink_to(READ_WRITE_BYTES);
     }
 }
 
-/// Takes one line. Only a legacy server's own requests are ever answered.
-fn heard(line: &[u8], shared: &Shared, lines: &mpsc::Sender<Bytes>) {
-    match jsonrpc::classify(line) {
-        Incoming::Response(response) => {
-            if !shared.pending.lock().resolve(response) {
-                junk("late_or_foreign");
-            }
-        }
-        Incoming::Request(request) => {
-            let answer = match request.method.as_str() {
-                method::PING => jsonrpc::result_line(&request.id, json!({})),
-                "roots/list" => jsonrpc::result_line(&request.id, json!({"roots": []})),
-                _ => {
-                    let error = RpcError::new(jsonrpc::METHOD_NOT_FOUND, "this client offers no such method");
-                    jsonrpc::error_line(Some(&request.id), error)
-                }
-            };
-            if lines.try_send(answer.into()).is_err() {
-                junk("unanswered_request");
-            }
-        }
-        Incoming::Notification(_) => {
-            metrics::counter!("visionflow_mcp_notifications_total").increment(1);
-        }
-        Incoming::IdlessError(_) => junk("idless_error"),
-        Incoming::Batch(_) => junk("batch"),
-        Incoming::Noise(noise) => junk(noise.as_str()),
-    }
-}
-
-fn junk(kind: &'static str) {
-    metrics::counter!("visionflow_mcp_junk_lines_total", "kind" => kind).increment(1);
-}
+/// What the buffers of a connection keep between lines.
+pub(super) const READ_WRITE_BYTES: usize = 64 * 1024;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::runtime::CallError;
+use crate::wire::jsonrpc::RpcError;
 use crate::wire::mcp::ToolFailure;
 
-/// What a call to the agent runtime ended with.
+/// What a call to the agent runtime ended with. `tool` is our name of the tool that was called.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum McpError {
@@ -19,23 +19,33 @@ pub enum McpError {
         /// When trying again makes sense.
         retry_after: Duration,
     },
-    /// As many calls are under way as allowed; nothing was sent.
-    #[error("the agent runtime has {in_flight} calls in flight; no more are sent now")]
+    /// A bound is reached; nothing was sent.
+    #[error("the connection to the agent runtime takes no more {limit} now")]
     Busy {
-        /// Calls in flight.
-        in_flight: usize,
+        /// What there is too much of.
+        limit: &'static str,
     },
-    /// The connection was lost after the call was written: it may have taken effect.
+    /// The arguments make a longer line than is ever sent; nothing was sent.
+    #[error("calling {tool}: its {bytes} bytes are more than the {max} that are sent to an agent runtime")]
+    TooLarge {
+        /// The tool that was called.
+        tool: &'static str,
+        /// Bytes of the line.
+        bytes: usize,
+        /// Most bytes of a line.
+        max: usize,
+    },
+    /// The connection was lost after the call was sent: it may have taken effect.
     #[error("the connection to the agent runtime was lost during {tool}; its outcome is unknown")]
     OutcomeUnknown {
         /// The tool that was called.
-        tool: String,
+        tool: &'static str,
     },
     /// Not answered in time. When it was sent it may have taken effect.
     #[error("the agent runtime did not answer {tool} in time")]
     Deadline {
         /// The tool that was called.
-        tool: String,
+        tool: &'static str,
         /// Whether it was written to the runtime.
         sent: bool,
     },
@@ -43,7 +53,9 @@ pub enum McpError {
     #[error("the agent runtime refused {tool}: {message}")]
     Refused {
         /// The tool that was called.
-        tool: String,
+        tool: &'static str,
+        /// The error's code.
+        code: i64,
         /// The runtime's words.
         message: String,
     },
@@ -51,7 +63,7 @@ pub enum McpError {
     #[error("{tool} failed in the agent runtime: {message}")]
     Tool {
         /// The tool that was called.
-        tool: String,
+        tool: &'static str,
         /// The runtime's words.
         message: String,
     },
@@ -59,7 +71,7 @@ pub enum McpError {
     #[error("{tool}: the agent runtime does not know it: {message}")]
     NotFound {
         /// The tool that was called.
-        tool: String,
+        tool: &'static str,
         /// The runtime's words.
         message: String,
     },
@@ -67,72 +79,89 @@ pub enum McpError {
     #[error("the agent runtime answered {tool} without {what}")]
     MissingIdentity {
         /// The tool that was called.
-        tool: String,
-        /// What the answer lacks.
+        tool: &'static str,
+        /// What the answer lacks, and what it has.
         what: String,
     },
     /// The runtime has no such tool, or answers it without doing anything.
     #[error("the agent runtime does not support {tool}")]
     UnsupportedByRuntime {
         /// The tool that was asked for.
-        tool: String,
+        tool: &'static str,
     },
-    /// The connection's actor did not answer; a call may have taken effect unless its queue was full.
-    #[error("calling the agent runtime: {0}")]
-    Actor(CallError),
+    /// The connection's actor crashed before the call had any effect, and recovers.
+    #[error("the connection to the agent runtime is restarted; {tool} was not carried out")]
+    Crashed {
+        /// The tool that was called.
+        tool: &'static str,
+    },
+    /// The connection's actor has ended for good; nothing was sent.
+    #[error("the connection to the agent runtime has ended")]
+    Ended,
 }
 
 impl McpError {
-    /// Whether the call may have taken effect all the same.
+    /// Whether a call that changes something may have taken effect all the same.
     #[must_use]
     pub const fn outcome_unknown(&self) -> bool {
         match self {
             Self::OutcomeUnknown { .. }
             | Self::MissingIdentity { .. }
             | Self::Deadline { sent: true, .. } => true,
-            Self::Actor(error) => error.outcome_unknown(),
             Self::Unavailable { .. }
             | Self::Busy { .. }
+            | Self::TooLarge { .. }
             | Self::Deadline { sent: false, .. }
             | Self::Refused { .. }
             | Self::Tool { .. }
             | Self::NotFound { .. }
-            | Self::UnsupportedByRuntime { .. } => false,
+            | Self::UnsupportedByRuntime { .. }
+            | Self::Crashed { .. }
+            | Self::Ended => false,
         }
     }
 
-    /// The runtime's words when it said no for good, so that asking again would bring the same.
+    /// The reason when the answer is no for good, so that asking again would bring the same.
     #[must_use]
     pub fn refusal(&self) -> Option<String> {
         match self {
             Self::Refused { message, .. } | Self::Tool { message, .. } | Self::NotFound { message, .. } => {
                 Some(message.clone())
             }
-            Self::UnsupportedByRuntime { .. } => Some(self.to_string()),
+            Self::UnsupportedByRuntime { .. } | Self::TooLarge { .. } => Some(self.to_string()),
             Self::Unavailable { .. }
             | Self::Busy { .. }
             | Self::OutcomeUnknown { .. }
             | Self::Deadline { .. }
             | Self::MissingIdentity { .. }
-            | Self::Actor(_) => None,
+            | Self::Crashed { .. }
+            | Self::Ended => None,
         }
     }
 
     /// What a failure inside an answer means for the caller.
-    pub(super) fn from_failure(tool: &str, failure: ToolFailure) -> Self {
-        let tool = tool.to_owned();
+    pub(super) fn from_failure(tool: &'static str, failure: ToolFailure) -> Self {
         match failure {
             ToolFailure::Failed { message } => Self::Tool { tool, message },
             ToolFailure::NotFound { message } => Self::NotFound { tool, message },
             ToolFailure::Unsupported { .. } => Self::UnsupportedByRuntime { tool },
-            ToolFailure::Missing { what, .. } => Self::MissingIdentity { tool, what: what.to_string() },
-            ToolFailure::Malformed { what } => Self::MissingIdentity { tool, what: what.to_string() },
+            ToolFailure::Missing { what, has } => {
+                Self::MissingIdentity { tool, what: format!("{what} (it has {has})") }
+            }
+            ToolFailure::Malformed { what } => {
+                Self::MissingIdentity { tool, what: format!("a result: {what}") }
+            }
         }
     }
-}
 
-impl From<CallError> for McpError {
-    fn from(error: CallError) -> Self {
-        Self::Actor(error)
+    /// What a JSON-RPC error means for the caller.
+    pub(super) fn from_rpc_error(tool: &'static str, error: &RpcError) -> Self {
+        match ToolFailure::from_rpc_error(error) {
+            ToolFailure::Failed { message } => Self::Refused { tool, code: error.code, message },
+            other @ (ToolFailure::NotFound { .. }
+            | ToolFailure::Unsupported { .. }
+            | ToolFailure::Missing { .. }
+            | ToolFailure::Malformed { .. }) => Self::from_failure(tool, other),
+        }
     }
 }
