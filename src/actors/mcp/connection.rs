@@ -19,7 +19,7 @@ use super::ids::Ids;
 use super::outbox::{Outbox, Refusal};
 use super::pending::{Answer, Pending};
 use super::reader;
-use super::reconnect::LossReason;
+use super::reconnect::{GOOD_AFTER, LossReason};
 use super::target::Stream;
 use crate::runtime::Deadline;
 use crate::wire::jsonrpc::{self, RequestId};
@@ -91,6 +91,7 @@ impl Drop for EndsWith {
 pub(super) struct Connection {
     shared: Rc<Shared>,
     opened_at: Instant,
+    served: Cell<bool>,
     tasks: [JoinHandle<()>; 2],
 }
 
@@ -125,7 +126,7 @@ impl Connection {
             let _child = child;
             write_all(write, &ends.0).await;
         });
-        Self { shared, opened_at: Instant::now(), tasks: [reader, writer] }
+        Self { shared, opened_at: Instant::now(), served: Cell::new(false), tasks: [reader, writer] }
     }
 
     /// Sends a request and waits for its answer.
@@ -194,9 +195,14 @@ impl Connection {
         self.shared.let_down.get()
     }
 
-    /// How long it has been open.
-    pub(super) fn age(&self) -> Duration {
-        self.opened_at.elapsed()
+    /// Notes that a call was answered over it.
+    pub(super) fn note_served(&self) {
+        self.served.set(true);
+    }
+
+    /// Whether it was of use: it answered a call, or stood for long.
+    pub(super) fn was_good(&self) -> bool {
+        self.served.get() || self.opened_at.elapsed() >= GOOD_AFTER
     }
 
     /// Waits until the server says that its tools changed.

@@ -110,6 +110,9 @@ async fn attempt(
     let before = ever_sent.swap(true, Ordering::AcqRel);
     let began = Instant::now();
     let answer = ready.connection.request(method::TOOLS_CALL, Some(params), deadline).await;
+    if answer.is_ok() {
+        ready.connection.note_served();
+    }
     let unsent = || ever_sent.store(before, Ordering::Release);
     metrics::histogram!("visionflow_mcp_call_duration_seconds", "tool" => tool)
         .record(began.elapsed().as_secs_f64());

@@ -4,8 +4,6 @@
 //! Silence decides nothing for this connection, since servers of this kind need seconds to start; the next one is
 //! tried with `initialize`. The verdict is kept until a handshake fails. The tools are read anew on every connection.
 
-use std::time::Duration;
-
 use serde_json::{Map, Value, json};
 
 use super::adapter::Adapter;
@@ -17,8 +15,6 @@ use crate::wire::mcp::{
     InitializeResult, Tool, ToolList, method,
 };
 
-/// Shortest time that a handshake is given: runtimes have been seen to need 9 s for their first answer.
-pub(super) const HANDSHAKE_MIN: Duration = Duration::from_secs(15);
 /// Pages of `tools/list` that are read; a server with more repeats itself.
 const TOOL_PAGES_MAX: usize = 64;
 

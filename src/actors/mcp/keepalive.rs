@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 use super::handshake::Peer;
 use crate::wire::mcp::method;
 
+/// Shorter intervals are taken for this.
+pub(super) const INTERVAL_MIN: Duration = Duration::from_millis(10);
+
 /// What to do about a connection that was quiet for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {

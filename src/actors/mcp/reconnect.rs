@@ -6,8 +6,7 @@ use std::time::Duration;
 pub(super) const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// Longest pause.
 pub(super) const PAUSE_MAX: Duration = Duration::from_secs(10);
-/// A connection that stood this long was a good one: the next attempt comes at once. A server that takes connections
-/// and closes them is not asked ten times a second.
+/// A connection that stood this long was a good one, even if nothing was asked of it.
 pub(super) const GOOD_AFTER: Duration = Duration::from_secs(5);
 
 /// Counts the failures in a row and says how long to wait.
@@ -17,10 +16,11 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// The pause after an attempt that failed (`None`) or a connection that stood for `stood`. `chance`, 0 to 1,
-    /// spreads it over its upper half.
-    pub(super) fn pause(&mut self, stood: Option<Duration>, chance: f64) -> Duration {
-        if stood.is_some_and(|stood| stood >= GOOD_AFTER) {
+    /// The pause after a failed attempt or a lost connection. `good`: it answered a call, or stood for
+    /// [`GOOD_AFTER`]; then the next attempt comes at once. (A server that takes connections and closes them again is
+    /// not asked ten times a second.) `chance`, 0 to 1, spreads the pause over its upper half.
+    pub(super) fn pause(&mut self, good: bool, chance: f64) -> Duration {
+        if good {
             self.failures = 0;
         }
         let doubled = PAUSE_MIN.saturating_mul(2u32.saturating_pow(self.failures.min(16)));
@@ -67,18 +67,18 @@ mod tests {
     #[test]
     fn pauses_grow_to_the_limit_and_start_over_after_a_good_connection() {
         let mut backoff = Backoff::default();
-        let pauses: Vec<u128> = (0..9).map(|_| backoff.pause(None, 1.0).as_millis()).collect();
+        let pauses: Vec<u128> = (0..9).map(|_| backoff.pause(false, 1.0).as_millis()).collect();
         assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
-        assert_eq!(backoff.pause(Some(Duration::from_secs(1)), 1.0), PAUSE_MAX, "a short life is a failure");
-        assert_eq!(backoff.pause(Some(GOOD_AFTER), 1.0), PAUSE_MIN);
+        assert_eq!(backoff.pause(true, 1.0), PAUSE_MIN);
+        assert_eq!(backoff.pause(false, 1.0), PAUSE_MIN * 2);
     }
 
     #[test]
     fn chance_spreads_a_pause_over_its_upper_half() {
         for chance in [0.0, 0.3, 1.0, 7.0, -1.0] {
-            let pause = Backoff { failures: u32::MAX }.pause(None, chance);
+            let pause = Backoff { failures: u32::MAX }.pause(false, chance);
             assert!(pause >= PAUSE_MAX / 2 && pause <= PAUSE_MAX, "{chance}: {pause:?}");
         }
-        assert_eq!(Backoff::default().pause(None, 0.0), PAUSE_MIN / 2);
+        assert_eq!(Backoff::default().pause(false, 0.0), PAUSE_MIN / 2);
     }
 }

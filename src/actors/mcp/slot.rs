@@ -6,7 +6,7 @@ use std::rc::Rc;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::connection::{Connection, Loss, RequestError};
-use super::handshake::{HANDSHAKE_MIN, Peer, handshake, refresh, verdict};
+use super::handshake::{Peer, handshake, refresh, verdict};
 use super::keepalive::{self, Due};
 use super::messages::SlotFailed;
 use super::reconnect::{Backoff, LossReason};
@@ -69,20 +69,20 @@ pub(super) async fn keep(live: Rc<Live>, number: usize, _alarm: Alarm) {
     let mut backoff = Backoff::default();
     loop {
         slot.hopeful.set(true);
-        let stood = match connect(&live).await {
+        let good = match connect(&live).await {
             Ok(ready) => {
                 let connection = Rc::clone(&ready.connection);
                 live.up(slot, ready);
                 let loss = stay(&live, slot).await;
                 live.lost(slot, &loss);
-                Some(connection.age())
+                connection.was_good()
             }
             Err(why) => {
                 live.failed(slot, &why);
-                None
+                false
             }
         };
-        let pause = backoff.pause(stood, chance());
+        let pause = backoff.pause(good, chance());
         slot.retry_at.set(Instant::now() + pause);
         sleep(pause).await;
     }
@@ -112,7 +112,7 @@ async fn connect(live: &Live) -> Result<Ready, String> {
 
 /// Watches over a connection; returns why it ended.
 async fn stay(live: &Live, slot: &Slot) -> Loss {
-    let interval = live.seed.config.keepalive_interval;
+    let interval = live.seed.config.keepalive_interval.max(keepalive::INTERVAL_MIN);
     loop {
         let Some(ready) = slot.ready.borrow().clone() else {
             return Loss { reason: LossReason::Dropped, text: "closed".into() };
@@ -122,7 +122,7 @@ async fn stay(live: &Live, slot: &Slot) -> Loss {
             Due::Later(wait) => tokio::select! {
                 loss = connection.lost() => return loss,
                 () = connection.tools_changed() => {
-                    let read = refresh(connection, peer, Deadline::within(HANDSHAKE_MIN)).await;
+                    let read = refresh(connection, peer, Deadline::within(live.seed.config.handshake_timeout)).await;
                     live.tools_read(slot, read);
                 }
                 () = sleep(wait) => {}

@@ -161,11 +161,8 @@ impl Conn {
     fn tools(&self) -> Vec<Value> {
         let changed = self.manner == Manner::Changing
             && self.seen.lines.lock().iter().any(|(_, line)| line["method"] == "tools/call");
-        let count = match self.manner {
-            Manner::Modern => 1,
-            _ if changed => RuntimeTool::ALL.len() - 1,
-            _ => RuntimeTool::ALL.len(),
-        };
+        let all = RuntimeTool::ALL.len();
+        let count = if self.manner == Manner::Modern { 1 } else { all - usize::from(changed) };
         let describe = |tool: &RuntimeTool| {
             let properties =
                 json!({"swarmId": {}, "taskId": {}, "name": {}, "task": {}, "idempotencyKey": {}});
@@ -177,10 +174,10 @@ impl Conn {
     /// Carries a call out; `false` closes the connection.
     async fn call(&self, write: &mut OwnedWriteHalf, message: &Value, held: &mut Vec<String>) -> bool {
         let echoed = &message["params"]["arguments"]["name"];
-        let text = match self.manner {
-            Manner::Empty => json!({"success": true}),
-            _ => json!({"success": true, "swarmId": "s", "agentId": "a", "name": echoed}),
-        };
+        let mut text = json!({"success": true, "swarmId": "s", "agentId": "a", "name": echoed});
+        if self.manner == Manner::Empty {
+            text = json!({"success": true});
+        }
         let id = if self.manner == Manner::WrongId { &json!("00000000-1") } else { &message["id"] };
         let result = json!({"content": [{"type": "text", "text": text.to_string()}]});
         let answer = json!({"jsonrpc": "2.0", "id": id, "result": result}).to_string();

@@ -13,6 +13,7 @@ use super::testing::{Manner, Peer};
 use super::*;
 use crate::runtime::{Deadline, LeakCheck, ParentSink, eventually};
 
+mod faults;
 mod losses;
 mod runtimes;
 
@@ -150,7 +151,7 @@ async fn a_peer_that_stops_reading_delays_no_deadline_and_what_was_not_sent_is_k
     });
     let answers = timeout(Duration::from_secs(5), join_all(calls)).await.expect("deadlines are kept");
     let count = |wanted: fn(&McpError) -> bool| {
-        answers.iter().filter(|answer| answer.as_ref().is_err_and(|error| wanted(error))).count()
+        answers.iter().filter(|answer| answer.as_ref().is_err_and(wanted)).count()
     };
     let sent = count(|error| matches!(error, McpError::Deadline { sent: true, .. }));
     let unsent = count(|error| matches!(error, McpError::Deadline { sent: false, .. }));

@@ -159,6 +159,20 @@ async fn a_crash_of_the_actor_answers_who_waits_and_connects_again() {
 }
 
 #[actix::test]
+async fn a_panic_of_the_task_that_keeps_a_connection_rebuilds_the_actor() {
+    let peer = Peer::start(Manner::Answer).await;
+    let handle = connected(config(peer.address)).await;
+    let alarm = slot::Alarm(handle.actor.downgrade());
+    let panics = actix::spawn(async move {
+        let _alarm = alarm;
+        panic!("planned");
+    });
+    assert!(panics.await.is_err());
+    until(&handle, "it connects again", |health| health.connects == 2).await;
+    assert!(handle.call(call(RuntimeTool::AgentList, 0), soon()).await.is_ok());
+}
+
+#[actix::test]
 async fn several_connections_share_the_calls_and_the_loss_of_one_stops_nobody() {
     let peer = Peer::start(Manner::CloseOnce).await;
     let handle = connect(McpConfig { pool_size: 3, ..config(peer.address) });

@@ -15,7 +15,7 @@ pub(super) fn swarm() -> Swarm {
     swarm
 }
 
-fn agent(swarm: &Swarm) -> Agent {
+pub(super) fn agent(swarm: &Swarm) -> Agent {
     let mut model = SwarmModel::new(swarm.clone(), Vec::new(), Vec::new());
     let new = NewAgent::parse("coder", None, Vec::new()).unwrap();
     model.accept_agent(new, AgentId::from_uuid(clock::uuid_v7()), clock::now()).unwrap()
@@ -27,7 +27,9 @@ fn task(swarm: &Swarm) -> Task {
     model.accept_task(new, TaskId(clock::uuid_v7()), clock::now()).unwrap()
 }
 
-async fn start(config: impl FnOnce(&mut RuntimeConfig)) -> (RunningRuntime, AgentRuntime, McpHandle) {
+pub(super) async fn start(
+    config: impl FnOnce(&mut RuntimeConfig),
+) -> (RunningRuntime, AgentRuntime, McpHandle) {
     let free = "127.0.0.1:0".parse().unwrap();
     let mut with = RuntimeConfig::new(free, free);
     config(&mut with);
