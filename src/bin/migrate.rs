@@ -21,7 +21,7 @@ const TEMPORARY: u8 = 75;
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    /// sqlite://path or postgres://user@host/name
+    /// Where the database is: a sqlite or a postgres URL
     #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
 }
