@@ -26,15 +26,20 @@ const PATIENCE_TO_REPEAT: Duration = Duration::from_secs(10);
 pub(super) async fn run(live: Rc<Live>, message: CallTool) {
     let CallTool { call, deadline, mut answer, sent } = message;
     let mut ended = live.ended.clone();
+    if answer.is_closed() {
+        metrics::counter!("visionflow_mcp_calls_abandoned_total").increment(1);
+        return;
+    }
     let outcome = tokio::select! {
+        // the ends first: the turn that a call of an ended actor gives back must not start the next one
         biased;
-        outcome = perform(&live, &call, deadline, &sent) => outcome,
+        // nothing is ever sent there: it tells that the actor was rebuilt
+        _gone = ended.changed() => return,
         () = answer.closed() => {
             metrics::counter!("visionflow_mcp_calls_abandoned_total").increment(1);
             return;
         }
-        // nothing is ever sent there: it tells that the actor was rebuilt
-        _gone = ended.changed() => return,
+        outcome = perform(&live, &call, deadline, &sent) => outcome,
     };
     if matches!(outcome, Err(McpError::OutcomeUnknown { .. })) {
         metrics::counter!("visionflow_mcp_outcomes_unknown_total").increment(1);

@@ -78,6 +78,8 @@ impl McpHandle {
     }
 
     /// Follows the connection's ups and downs: a value for every change of state.
+    ///
+    /// What is borrowed from it must not be held across a wait: the actor could not publish meanwhile.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Arc<McpHealth>> {
         self.health.clone()

@@ -18,6 +18,9 @@ use crate::wire::mcp::{
 /// Pages of `tools/list` that are read; a server with more repeats itself.
 const TOOL_PAGES_MAX: usize = 64;
 
+/// `_meta` key of the server's name in results since 2026-07-28.
+const META_SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+
 /// Which way of shaking hands a server knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Era {
@@ -117,16 +120,24 @@ async fn discover(
         }
         Err(_older) => return Ok(None),
     };
+    let named = named_in_meta(&answer);
     let found: DiscoverResult = parse(method::DISCOVER, answer)?;
     let speaks = |version: &str| found.supported_versions.iter().any(|supported| supported == version);
     if speaks(DISCOVER_VERSION) {
         let protocol = DISCOVER_VERSION.to_owned();
-        return Ok(Some(Agreed { server: found.server_info, protocol, meta: Some(meta) }));
+        let server = named.unwrap_or(found.server_info);
+        return Ok(Some(Agreed { server, protocol, meta: Some(meta) }));
     }
     if INITIALIZE_VERSIONS.into_iter().any(speaks) {
         return Ok(None);
     }
     Err(HandshakeError::Version(found.supported_versions.join(", ")))
+}
+
+/// Who the server is, where the stateless era puts it; some put it beside the versions instead.
+fn named_in_meta(answer: &Value) -> Option<Implementation> {
+    let server = answer.get("_meta")?.get(META_SERVER_INFO)?;
+    serde_json::from_value(server.clone()).ok()
 }
 
 /// Whether an error names a version that is spoken through `initialize`; one that names none is taken for a yes.
@@ -221,6 +232,14 @@ mod tests {
         assert_eq!(verdict(&Err(HandshakeError::Deadline(method::DISCOVER))), Some(Era::Legacy));
         assert_eq!(verdict(&Err(HandshakeError::Deadline(method::INITIALIZE))), None);
         assert_eq!(verdict(&Err(HandshakeError::Lost(method::DISCOVER))), None);
+    }
+
+    #[test]
+    fn a_server_of_the_stateless_era_names_itself_in_the_metadata() {
+        let answer = json!({"supportedVersions": ["2026-07-28"],
+                            "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "py-ref", "version": ""}}});
+        assert_eq!(named_in_meta(&answer).unwrap().name, "py-ref");
+        assert_eq!(named_in_meta(&json!({"serverInfo": {"name": "x"}})), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
@@ -13,6 +14,10 @@ use super::reconnect::{Backoff, LossReason};
 use super::{Live, McpActor, McpHealth, McpState};
 use crate::runtime::{Deadline, WeakHandle};
 use crate::telemetry::clock;
+
+/// Tools that are said to have changed are read no sooner after each other: a server that says so at every reading
+/// must not keep both sides busy.
+const TOOLS_READ_MIN: Duration = Duration::from_secs(1);
 
 /// A connection that has shaken hands.
 #[derive(Debug, Clone)]
@@ -112,7 +117,9 @@ async fn connect(live: &Live) -> Result<Ready, String> {
 
 /// Watches over a connection; returns why it ended.
 async fn stay(live: &Live, slot: &Slot) -> Loss {
-    let interval = live.seed.config.keepalive_interval.max(keepalive::INTERVAL_MIN);
+    let config = &live.seed.config;
+    let interval = config.keepalive_interval.max(keepalive::INTERVAL_MIN);
+    let mut read_at: Option<Instant> = None;
     loop {
         let Some(ready) = slot.ready.borrow().clone() else {
             return Loss { reason: LossReason::Dropped, text: "closed".into() };
@@ -121,8 +128,10 @@ async fn stay(live: &Live, slot: &Slot) -> Loss {
         match keepalive::due(connection.quiet(), connection.in_flight(), connection.let_down(), interval) {
             Due::Later(wait) => tokio::select! {
                 loss = connection.lost() => return loss,
-                () = connection.tools_changed() => {
-                    let read = refresh(connection, peer, Deadline::within(live.seed.config.handshake_timeout)).await;
+                () = connection.tools_changed(), if read_at.is_none_or(|at| at.elapsed() >= TOOLS_READ_MIN) => {
+                    let deadline = Deadline::within(config.handshake_timeout);
+                    let read = refresh(connection, peer, deadline).await;
+                    read_at = Some(Instant::now());
                     live.tools_read(slot, read);
                 }
                 () = sleep(wait) => {}
@@ -136,7 +145,7 @@ async fn stay(live: &Live, slot: &Slot) -> Loss {
 }
 
 /// Asks for a sign of life and ends the connection when none comes.
-async fn probe(connection: &Connection, peer: &Peer, interval: std::time::Duration) {
+async fn probe(connection: &Connection, peer: &Peer, interval: Duration) {
     let (rpc, params) = keepalive::probe(peer);
     match connection.request(rpc, params, Deadline::within(interval)).await {
         Ok(_any_answer) => return,

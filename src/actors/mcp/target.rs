@@ -4,12 +4,14 @@ use std::fmt;
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
-/// Longest line of a child's stderr that is logged, in characters.
-const STDERR_CHARS_MAX: usize = 500;
+use crate::wire::line::{LineBuffer, LineEvent};
+
+/// Longest line of a child's stderr that is logged, in bytes; longer ones are only counted.
+const STDERR_LINE_MAX: usize = 4 * 1024;
 
 /// How to reach the agent runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,10 +96,20 @@ fn prepare(stream: &TcpStream, user_timeout: Duration) -> std::io::Result<()> {
     Ok(())
 }
 
-async fn log_lines(program: String, stderr: tokio::process::ChildStderr) {
-    let mut lines = BufReader::new(stderr).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        let line: String = line.chars().take(STDERR_CHARS_MAX).collect();
-        tracing::info!(program, line, "the agent runtime's stderr");
+async fn log_lines(program: String, mut stderr: tokio::process::ChildStderr) {
+    let mut lines = LineBuffer::new(STDERR_LINE_MAX);
+    let mut chunk = vec![0; STDERR_LINE_MAX];
+    // read to the end whatever is in it: a full pipe would stop the child
+    while let Ok(count @ 1..) = stderr.read(&mut chunk).await {
+        lines.push(chunk.get(..count).unwrap_or_default());
+        for event in lines.by_ref() {
+            match event {
+                LineEvent::Line(line) => {
+                    let line = String::from_utf8_lossy(&line);
+                    tracing::info!(program, %line, "the agent runtime's stderr");
+                }
+                LineEvent::TooLong { bytes } => tracing::info!(program, bytes, "a long line on its stderr"),
+            }
+        }
     }
 }
