@@ -161,8 +161,11 @@ async fn positions(world: &World, swarm: &SwarmHandle) -> Vec<(u32, [f32; 3])> {
 }
 
 async fn at_rest(world: &World) {
+    // the health is a second old at most: only one made from now on knows what was asked of the layout before
+    let seen = world.compute.health().ticks;
     eventually("the layout rests", BOUND, || {
-        world.compute.health().awake == 0 && world.compute.health().swarms > 0
+        let health = world.compute.health();
+        health.ticks != seen && health.awake == 0 && health.swarms > 0
     })
     .await;
 }
